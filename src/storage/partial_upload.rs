@@ -45,11 +45,11 @@ pub struct PartialUpload<F: FileSystem = Native> {
 pub struct Uncommitted<F: FileSystem = Native> {
     /// The reason.
     pub error: StorageError,
-    /// The upload, all of whose content is saved, so that it can be committed later, also after it was dropped and found
-    /// again. `None` if not even that can be saved: then it can be continued from the last
-    /// [`save`](PartialUpload::save). Or a flush has failed: then the upload is removed, since it is unknown which part of
-    /// it is on the disk.
+    /// The upload. `None` if a flush has failed: then it is removed, since it is unknown which part of it is on the disk.
     pub upload: Option<Box<PartialUpload<F>>>,
+    /// Whether all of its content is saved, so that it can be committed later, also after it was dropped and found again.
+    /// If not even that is possible, it can be continued from the last [`save`](PartialUpload::save).
+    pub is_saved: bool,
 }
 
 /// The result of [`find_partial_upload`](super::Directory::find_partial_upload).
@@ -320,9 +320,13 @@ impl<F: FileSystem> PartialUpload<F> {
     /// Nothing can be appended before the upload is [found](super::Directory::find_partial_upload) again, which flushes it.
     ///
     /// # Errors
-    /// As [`save`](PartialUpload::save).
+    /// As [`save`](PartialUpload::save). What cannot be saved is [removed](PartialUpload::remove_unsaved).
     pub fn save_unreported(mut self, note: &[u8]) -> Result<(), StorageError> {
-        self.save_progress(note, self.state.root.boot_id())
+        let saved = self.save_progress(note, self.state.root.boot_id());
+        if saved.is_err() {
+            self.remove_unsaved();
+        }
+        saved
     }
 
     fn save_progress(&mut self, note: &[u8], boot_id: Option<u64>) -> Result<(), StorageError> {
@@ -378,6 +382,14 @@ impl<F: FileSystem> PartialUpload<F> {
         self.upload.truncate(bytes)
     }
 
+    /// Removes the content after the last [`save`](PartialUpload::save), when it cannot be saved: its client will send it
+    /// again, and it would keep a full disk full until then. An error changes nothing for that client.
+    pub fn remove_unsaved(&mut self) {
+        if !self.is_removed && self.bytes_written() != self.saved.offset {
+            let _ = self.rewind(self.saved.offset);
+        }
+    }
+
     /// Publishes the content as [`Upload::commit`] does, with `annotation`. The inner result is that of the commit. The
     /// upload has ended even if it is an error; [`EndedUpload::save`] then records the response to the client.
     ///
@@ -398,8 +410,9 @@ impl<F: FileSystem> PartialUpload<F> {
         let modified_ns = match self.record_publication(unix_ns, note) {
             Ok(modified_ns) => modified_ns,
             Err(error) => {
-                let upload = self.save(note).is_ok().then(|| Box::new(self));
-                return Err(Uncommitted { error, upload });
+                let is_saved = self.save(note).is_ok();
+                let upload = (!self.is_removed).then(|| Box::new(self));
+                return Err(Uncommitted { error, upload, is_saved });
             }
         };
         let PartialUpload { mut upload, state, place, creation, saved, .. } = self;
@@ -412,7 +425,7 @@ impl<F: FileSystem> PartialUpload<F> {
         let published = match upload.commit_modified(modified_ns, condition) {
             Err(CommitError::Unflushed(error)) => {
                 remove_state(&state);
-                return Err(Uncommitted { error, upload: None });
+                return Err(Uncommitted { error, upload: None, is_saved: false });
             }
             // A file server may report an error although it has done what it was asked for. If that is unknown now, `find`
             // will see it: the record of the publication stays the last one.
@@ -428,7 +441,7 @@ impl<F: FileSystem> PartialUpload<F> {
                     is_torn: false,
                     is_removed: false,
                 };
-                return Err(Uncommitted { error, upload: Some(Box::new(upload)) });
+                return Err(Uncommitted { error, upload: Some(Box::new(upload)), is_saved: true });
             }
             published => published.map_err(StorageError::from),
         };

@@ -161,6 +161,21 @@ fn an_upload_is_resumed_at_its_offset_after_its_connection_breaks() {
     drop(broken);
 }
 
+/// Its client has not been told the location: it does not understand interim responses.
+#[test]
+fn an_upload_that_nobody_can_continue_leaves_nothing_when_its_connection_breaks() {
+    let server = Start::new().directory().options(["--uploads-pending", "2"]).start();
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.send("PUT /files/file HTTP/1.1\r\nHost: a\r\nUpload-Complete: ?1\r\nContent-Length: 9\r\n\r\ncont");
+        wait_until("the upload to begin", || server.file_names().len() == 2);
+        drop(client);
+        wait_until("its end", || server.file_names().is_empty());
+    }
+    // They take no places either.
+    create(&mut server.connect(), "/files/file", &[], b"");
+}
+
 #[test]
 fn an_upload_can_be_resumed_after_the_server_restarts() {
     let root = tempfile::tempdir().unwrap();

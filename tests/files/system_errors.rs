@@ -129,6 +129,57 @@ fn the_response_to_an_upload_in_one_request_that_cannot_be_stored_has_its_locati
     assert_eq!(server.content_of("file").unwrap(), b"content");
 }
 
+/// Without a Content-Length the server notices only when the disk is full.
+#[test]
+fn the_response_to_an_upload_in_one_request_that_fills_the_disk_has_its_location() {
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let content = noise(DISK_BYTES * 2, 1);
+    let mut client = server.connect();
+    client.send(head("PUT", "/files/file", &["Upload-Complete: ?1", "Transfer-Encoding: chunked"]));
+    let _ = client.try_send(chunked(&content, 100_000));
+    let response = client.response();
+    assert_eq!((response.status, response.field("Upload-Complete")), (507, Some("?0")));
+    let location = response.field("Location").expect("a location");
+    let saved: usize = response.field("Upload-Offset").expect("an offset").parse().unwrap();
+    let mut client = server.connect();
+    assert_eq!(offset(&mut client, location), incomplete(saved));
+    // To continue it says the same.
+    let response = append(&mut client, location, saved, true, &content[saved..saved + 100_000]);
+    let fields = ["Upload-Complete", "Upload-Offset"].map(|name| response.field(name).map(str::to_owned));
+    assert_eq!((response.status, fields[0].as_deref()), (507, Some("?0")));
+    assert_eq!(offset(&mut client, location), (204, fields[1].clone(), fields[0].clone()));
+    assert_eq!(request(&mut client, "DELETE", location, &[], b"").status, 204);
+    assert_eq!(server.file_names(), [""; 0]);
+}
+
+/// The state file is longer than a block, so that its next record needs another one, which the full disk does not have.
+#[test]
+fn what_a_full_disk_cannot_save_of_an_upload_takes_no_space() {
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else { return };
+    let server = Start::new().directory_at(disk.path()).start();
+    let mut client = server.connect();
+    let long = format!("If-None-Match: \"{}\"", "x".repeat(4096 - 190));
+    let location = create(&mut client, "/files/file", &[&long], b"");
+    let lengths = || fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    assert!(lengths().any(|bytes| (4096 - 60..=4096).contains(&bytes)), "{:?}", lengths().collect::<Vec<_>>());
+    client.send(head(
+        "PATCH",
+        &location,
+        &[
+            "Content-Type: application/partial-upload",
+            "Upload-Complete: ?0",
+            "Upload-Offset: 0",
+            "Transfer-Encoding: chunked",
+        ],
+    ));
+    let _ = client.try_send(chunked(&vec![b'x'; DISK_BYTES * 2], 100_000));
+    let response = client.response();
+    assert_eq!((response.status, response.field("Upload-Offset")), (507, None), "its state was saved");
+    assert_eq!(offset(&mut server.connect(), &location), incomplete(0));
+    assert_eq!(server.store("PUT", "/files/other", &[], &vec![b'o'; DISK_BYTES / 2]).status, 201);
+}
+
 #[test]
 fn an_upload_larger_than_the_free_space_is_refused_at_its_head() {
     let server = Server::with_directory();

@@ -287,10 +287,12 @@ impl Run {
                     let committed = upload.commit(UploadMode::Replace, START_NS, &note, None, |_| !is_refused);
                     let (published, ended) = match committed {
                         Ok(committed) => committed,
-                        Err(Uncommitted { error, upload }) => {
-                            // The client is told that all of the content is saved.
-                            if upload.is_some() {
-                                model.saved = Some(model.written.len());
+                        Err(Uncommitted { error, upload, is_saved }) => {
+                            match upload {
+                                // The client is told that all of the content is saved.
+                                Some(_) if is_saved => model.saved = Some(model.written.len()),
+                                Some(mut upload) => upload.remove_unsaved(),
+                                None => assert!(!is_saved),
                             }
                             return Err(error);
                         }

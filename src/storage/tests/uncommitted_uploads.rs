@@ -78,8 +78,10 @@ fn a_complete_upload_is_kept_if_it_cannot_be_published_for_a_reason_that_may_pas
             let (directory, instrumented) = open_instrumented(system, root.path());
             let upload = complete_upload(&directory, "name", durable);
             instrumented.fail(fail_once(call, errno));
-            let Err(Uncommitted { error, upload: Some(upload) }) = commit(upload) else { panic!("{context}") };
-            assert!(error.may_pass(), "{context}: {error:?}");
+            let Err(Uncommitted { error, upload: Some(upload), is_saved }) = commit(upload) else {
+                panic!("{context}")
+            };
+            assert!(error.may_pass() && is_saved, "{context}: {error:?}");
             assert_eq!((upload.bytes_written(), upload.lifetime_ns()), (7, u64::MAX), "{context}");
             assert_eq!(fs::read(&name).ok().as_deref(), replaces.then_some(&b"before"[..]), "{context}");
             drop(upload);
@@ -90,7 +92,7 @@ fn a_complete_upload_is_kept_if_it_cannot_be_published_for_a_reason_that_may_pas
             let upload = continued(&directory, "name", durable);
             assert_eq!((upload.bytes_written(), upload.note()), (7, &b"note"[..]), "{context}");
             instrumented.fail(fail_once(call, errno));
-            assert!(matches!(commit(upload), Err(Uncommitted { upload: Some(_), .. })), "{context}");
+            assert!(matches!(commit(upload), Err(Uncommitted { is_saved: true, .. })), "{context}");
             let (directory, _) = open_instrumented(system, root.path());
             commit_to_the_end(continued(&directory, "name", durable));
             assert_eq!(fs::read(&name).unwrap(), b"content", "{context}");
@@ -125,7 +127,7 @@ fn a_complete_upload_is_kept_if_its_directories_cannot_be_created() {
                 }
                 true
             });
-            let Err(Uncommitted { upload: Some(upload), .. }) = published else { panic!("{context}") };
+            let Err(Uncommitted { upload: Some(upload), is_saved: true, .. }) = published else { panic!("{context}") };
             assert!(!root.path().join("new").exists(), "{context}");
             // It can be committed without being found again.
             commit_to_the_end(*upload);
@@ -143,7 +145,16 @@ fn a_complete_upload_whose_state_cannot_be_saved_is_continued_from_the_last_save
         let (directory, instrumented) = open_instrumented(system, root.path());
         let upload = complete_upload(&directory, "name", false);
         instrumented.fail(Fault { call: Some("write"), after: 0, times: usize::MAX, errno: Errno::NOSPC });
-        let Err(Uncommitted { error: StorageError::DiskFull, upload: None }) = commit(upload) else { panic!() };
+        let uncommitted = commit(upload);
+        let Err(Uncommitted { error: StorageError::DiskFull, upload: Some(mut upload), is_saved: false }) = uncommitted
+        else {
+            panic!()
+        };
+        // Its client sends the rest again, so that others may have that space until then.
+        upload.remove_unsaved();
+        let lengths = || fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+        assert!(lengths().any(|bytes| bytes == "con".len() as u64));
+        drop(upload);
         instrumented.forget_faults();
         let mut upload = continued(&directory, "name", false);
         assert_eq!((upload.bytes_written(), upload.note()), (3, &b"early"[..]));
@@ -163,7 +174,10 @@ fn a_complete_upload_whose_content_cannot_be_flushed_is_removed() {
         let (directory, instrumented) = open_instrumented(system, root.path());
         let upload = complete_upload(&directory, "name", true);
         instrumented.fail(Fault { call: Some(call), after, times: 1, errno: Errno::NOSPC });
-        let Err(Uncommitted { error: StorageError::DiskFull, upload: None }) = commit(upload) else { panic!("{call}") };
+        let uncommitted = commit(upload);
+        let Err(Uncommitted { error: StorageError::DiskFull, upload: None, is_saved: false }) = uncommitted else {
+            panic!("{call}")
+        };
         assert!(names(root.path()).is_empty(), "{call} {after}: {:?}", names(root.path()));
         assert_eq!(directory.partial_uploads(), 0);
         let found = directory.find_partial_upload(id(), &path("name"), true);

@@ -134,7 +134,8 @@ pub(super) struct Part {
 }
 
 /// Receives the content of one request. It is dropped if the connection is lost or the client is too slow, and then
-/// saves the content that has arrived, unless the client has stated a digest that could not be verified.
+/// saves the content that has arrived, unless the client has stated a digest that could not be verified. If the client has
+/// not been told the location of the upload that it creates, the upload is removed.
 pub(in crate::routes) struct ResumableSink<F: FileSystem> {
     /// Empty if another request has taken the upload over.
     shared: Shared<F>,
@@ -214,12 +215,14 @@ impl<F: FileSystem> ResumableSink<F> {
             return Err(Box::new(too_large(self.limits)));
         }
         if let Err(error) = receiving.upload.write(content) {
-            // The client can continue when the disk has space again: from here, or if not even that can be saved, from
-            // the last offset that was.
-            if let Some(mut receiving) = shared.take() {
-                let _ = receiving.save();
-            }
-            return Err(Box::new(error_response(&error, false)));
+            let ended = shared.take();
+            drop(shared);
+            let response = error_response(&error, false);
+            // The client can continue when the disk has space again.
+            return Err(Box::new(match ended {
+                Some(receiving) => self.keep(receiving, response),
+                None => response,
+            }));
         }
         receiving.progress.hasher.update(content);
         if let Some(digest) = &mut self.content {
@@ -257,29 +260,47 @@ impl<F: FileSystem> ResumableSink<F> {
 
     pub(in crate::routes) fn finish(mut self, now: &Now) -> Refusal<F> {
         let Some(mut receiving) = self.shared.borrow_mut().take() else { return superseded() };
-        if let Some(digest) = self.content.take()
-            && !digest.hasher.digests().agrees_with(&digest.stated)
-        {
-            return match receiving.save() {
-                Ok(()) => {
-                    self.incomplete(&receiving.upload, Response::with_reason(Status::BadRequest, CONTENT_DIFFERS))
-                }
-                Err(error) => error_response(&error, false),
-            };
+        let stated = self.content.take();
+        if stated.is_some_and(|digest| !digest.hasher.digests().agrees_with(&digest.stated)) {
+            return self.keep(receiving, Response::with_reason(Status::BadRequest, CONTENT_DIFFERS));
         }
         receiving.unverified = None;
         if self.complete {
             return self.publish(receiving, now);
         }
+        let status = match self.origin {
+            Origin::Created { .. } => Status::Created,
+            Origin::Continued => Status::NoContent,
+        };
+        self.keep(receiving, Response::new(status))
+    }
+
+    /// Saves the upload at the end of its request, and adds to the response how it can be continued.
+    fn keep(&self, mut receiving: Receiving<F>, response: Refusal<F>) -> Refusal<F> {
         match receiving.save() {
-            Ok(()) => {
-                let status = match self.origin {
-                    Origin::Created { .. } => Status::Created,
-                    Origin::Continued => Status::NoContent,
-                };
-                self.incomplete(&receiving.upload, Response::new(status))
+            Ok(()) => self.incomplete(&receiving.upload, response),
+            Err(error) => {
+                self.give_up_unsaved(receiving.upload);
+                error_response(&error, false)
             }
-            Err(error) => error_response(&error, false),
+        }
+    }
+
+    /// What becomes of an upload that cannot be saved at the end of its request: it can be continued from the offset that
+    /// was saved last, if the client knows where.
+    fn give_up_unsaved(&self, mut upload: PartialUpload<F>) {
+        if self.client_knows_location() {
+            upload.remove_unsaved();
+        } else {
+            upload.discard();
+        }
+    }
+
+    /// Whether the client can continue the upload. It has no other way to learn the location than this server's responses.
+    fn client_knows_location(&self) -> bool {
+        match self.origin {
+            Origin::Created { .. } => self.has_sent_location,
+            Origin::Continued => true,
         }
     }
 
@@ -322,11 +343,15 @@ impl<F: FileSystem> ResumableSink<F> {
         });
         let (published, ended) = match committed {
             Ok(committed) => committed,
-            Err(Uncommitted { error, upload }) => {
+            Err(Uncommitted { error, upload, is_saved }) => {
                 let response = error_response(&error, false);
                 return match upload {
                     // For the client the upload is not complete: it sends the end again, without content.
-                    Some(upload) => self.incomplete(&upload, response),
+                    Some(upload) if is_saved => self.incomplete(&upload, response),
+                    Some(upload) => {
+                        self.give_up_unsaved(*upload);
+                        response
+                    }
                     None => response,
                 };
             }
@@ -349,9 +374,12 @@ impl<F: FileSystem> ResumableSink<F> {
 
 impl<F: FileSystem> Drop for ResumableSink<F> {
     fn drop(&mut self) {
-        if let Some(receiving) = self.shared.borrow_mut().take()
-            && let Err(error) = receiving.save_unreported()
-        {
+        let Some(receiving) = self.shared.borrow_mut().take() else { return };
+        if !self.client_knows_location() {
+            // Nobody can continue it. It would only take space and a place until it expires.
+            return receiving.upload.discard();
+        }
+        if let Err(error) = receiving.save_unreported() {
             log::warn!(
                 "an interrupted upload could not be saved, and can only be continued from an earlier offset: {error}"
             );
